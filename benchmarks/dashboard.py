@@ -4,10 +4,10 @@
 
 For each number of turns (1,000,000 and 10,000,000 by default) the store's turns and predictions are
 copied with new ids and times (`assistant.scale`), for this once, or into FOLDER, where a copy that
-is there already is taken as it is. Then the real server is asked for every page: by
-the first visitor after its start, with new filters, and with the same filters again; by twenty
-people at once; and while another process ingests and scores. A page that runs a search counts as
-drawn when its progress bar appears. Prints Markdown for docs/performance.md.
+is there already is taken as it is, with what the last run ingested. Then the real server is asked
+for every page: by the first visitor after its start, with new filters, and with the same filters
+again; by twenty people at once; and while another process ingests and scores. A page that runs a
+search counts as drawn when its progress bar appears. Prints Markdown for docs/performance.md.
 """
 
 from __future__ import annotations

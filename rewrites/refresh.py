@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import pyarrow as pa
@@ -16,6 +15,7 @@ from data.errors import UsageError
 from data.ingest.ingest import ingest
 from data.parallel import Engine
 from data.schema.tables import REWRITE_OUTCOMES
+from data.store.part_files import Parts, keeping
 from data.store.rewrites import PROPOSED, replace_proposed
 from data.store.store import Store
 from data.store.temporary import scratch
@@ -77,7 +77,7 @@ def refresh(
     turns in these days.
     """
     # Until the commit: the sessions that were read are kept if anything fails before.
-    with _parts(store, engine) as parts:
+    with keeping(store, "sessions", engine) as parts:
         return _refreshed(store, settings, gap_s, since, until, share, progress, parts)
 
 
@@ -153,7 +153,7 @@ def evaluation_of(
 
     `engine`: as in `refresh`. Raises UsageError if there are no turns, or of one day only.
     """
-    with _parts(store, engine) as parts:
+    with keeping(store, "sessions", engine) as parts:
         with store.snapshot() as snapshot:
             read = portion(progress, 0.0, 0.6)
             tables = _read(store, snapshot, gap_s, None, None, read, parts)
@@ -185,22 +185,6 @@ def rows_for_new_texts(
     return new_rows(mined, asked)
 
 
-class Parts(NamedTuple):
-    """What reads sessions in parts, and the folder in which these are kept."""
-
-    engine: Engine
-    folder: Path
-
-
-@contextmanager
-def _parts(store: Store, engine: Engine | None) -> Iterator[Parts | None]:
-    if engine is None:
-        yield None
-        return
-    with store.unfinished("sessions") as folder:
-        yield Parts(engine, folder)
-
-
 def _read(
     store: Store,
     snapshot: Snapshot,
@@ -216,7 +200,7 @@ def _read(
     if parts is None:
         found = friction(snapshot, gap_s=gap_s, since=since, until=until)
     else:
-        found = friction_by(*parts, store, snapshot, gap_s=gap_s, since=since, until=until)
+        found = friction_by(parts, store, snapshot, gap_s=gap_s, since=since, until=until)
     for table in found:
         tables.append(table)
         done += table.num_rows

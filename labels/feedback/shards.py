@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data.parallel import Engine, in_order
+from data.parallel import in_order
 from data.software import work_id
-from data.store.part_files import keep_only, kept_part, write_part
+from data.store.part_files import Parts, keep_only, kept_part, read_part, write_part, write_plan
 from data.store.store import Store
 from labels.feedback.sessions import GAP_S, batches, friction_of, sessions
 
@@ -27,8 +27,7 @@ _TABLES = ("turns", "misdated", "predictions")
 
 
 def friction_by(
-    engine: Engine,
-    folder: Path,
+    kept: Parts,
     store: Store,
     snapshot: Snapshot,
     *,
@@ -38,27 +37,23 @@ def friction_by(
 ) -> Iterator[pa.Table]:
     """The tables of `labels.feedback.sessions.friction`, computed by an engine, in their order.
 
-    folder: where their files are kept (`Store.unfinished`). Those that are there already are not
-    computed again, as long as the turns and their predictions are the same; others are removed.
+    Those that are kept already are not computed again, as long as the turns and their predictions
+    are the same; others are removed.
     """
     placed = sessions(snapshot, gap_s=gap_s, since=since, until=until)
-    plan = folder / "plan.parquet"
     parts = list(batches(placed))
     if not parts:
         return
     of = work_id(snapshot.fingerprint(*_TABLES), snapshot.model, gap_s, since, until)
-    files = [folder / f"sessions-{of}-{number}.parquet" for number in range(len(parts))]
-    keep_only(folder, files)
-    # A part is a row group, so that each worker reads its own alone.
-    with pq.ParquetWriter(plan, placed.schema, compression="zstd") as writer:
-        for part in parts:
-            writer.write_table(part, row_group_size=part.num_rows)
+    plan = kept.folder / "plan.parquet"
+    files = [kept.folder / f"sessions-{of}-{number}.parquet" for number in range(len(parts))]
+    keep_only(kept.folder, files)
+    write_plan(parts, plan)
     work = partial(write_friction, str(store.path), snapshot.version, snapshot.model, str(plan))
     finished = {n: str(file) for n, file in enumerate(files) if kept_part(file) is not None}
     numbers = range(len(parts))
-    for to in in_order(engine, numbers, finished, work, lambda n: (n, str(files[n])), [plan]):
-        with pq.ParquetFile(to) as file:
-            yield file.read()
+    for to in in_order(kept.engine, numbers, finished, work, lambda n: (n, str(files[n])), [plan]):
+        yield read_part(to)
 
 
 def write_friction(

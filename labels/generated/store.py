@@ -8,8 +8,8 @@ The setting `label_model` names the one that is used. A training removes the one
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -31,7 +31,15 @@ from data.software import work_id
 from data.store.durability import tree
 from data.store.learned import replace_learned
 from data.store.model_folders import model_ids
-from data.store.part_files import keep_only, kept_part, write_part
+from data.store.part_files import (
+    Parts,
+    keep_only,
+    keeping,
+    kept_part,
+    read_part,
+    write_part,
+    write_plan,
+)
 from data.store.rerun import rerun
 from data.store.workspace import put_setting, setting
 from features.arrow import pc
@@ -250,15 +258,14 @@ def generate_store(
     """
     model = model or load(store)
     # Until the commit: what was labelled is kept if that fails.
-    parts = store.unfinished("labels") if engine else nullcontext()
-    with parts as folder, store.snapshot() as snapshot:
+    with keeping(store, "labels", engine) as kept, store.snapshot() as snapshot:
         if not snapshot.counts()["turns"]:
             raise UsageError("The store holds no turns to label; ingest some first.")
         progress(0.0, 1.0, "reading feedback")
         told, _ = feedback(snapshot)
         rows, goals = [GENERATED_LABELS.empty_table()], [GOALS.empty_table()]
         total, done = snapshot.counts()["turns"], 0
-        for made in _labelled(engine, store, snapshot, told, model, folder):
+        for made in _labelled(kept, store, snapshot, told, model):
             rows.append(made.labels)
             goals.append(made.goals)
             done += made.labels.num_rows
@@ -302,33 +309,35 @@ def label(model: LabelModel, snapshot: Snapshot, told: pa.Table, dialogues: pa.T
 
 
 def _labelled(
-    engine: Engine | None,
+    kept: Parts | None,
     store: Store,
     snapshot: Snapshot,
     told: pa.Table,
     model: LabelModel,
-    folder: Path | None,
 ) -> Iterator[Labelled]:
     """What `label` makes of all turns, by this process or an engine, in their order.
 
-    folder: where an engine's parts are kept (`Store.unfinished`). Those that are there already are
-    not labelled again, as long as the turns are the same; others are removed.
+    An engine's parts that are kept already are not labelled again, as long as the turns are the
+    same; others are removed.
     """
     dialogues = snapshot.query(_DIALOGUES)
     parts = list(_parts(dialogues))
-    if engine is None or folder is None:
+    if kept is None:
         for part in parts:
             yield label(model, snapshot, told, part)
         return
     # Feedback comes of the turns alone, and labels of both.
     of = work_id(snapshot.fingerprint("turns", "misdated"), model.id)
     files = [
-        (folder / f"labels-{of}-{number}.parquet", folder / f"goals-{of}-{number}.parquet")
+        (
+            kept.folder / f"labels-{of}-{number}.parquet",
+            kept.folder / f"goals-{of}-{number}.parquet",
+        )
         for number in range(len(parts))
     ]
-    keep_only(folder, [file for pair in files for file in pair])
-    plan, heard = folder / "plan.parquet", folder / "feedback.parquet"
-    _row_group_each(parts, plan)
+    keep_only(kept.folder, [file for pair in files for file in pair])
+    plan, heard = kept.folder / "plan.parquet", kept.folder / "feedback.parquet"
+    write_plan(parts, plan)
     # The feedback on the turns of each part: sorted by part once, then cut.
     ends = np.cumsum([part.num_rows for part in parts])
     position = pc.index_in(told["dialogue_id"], dialogues["dialogue_id"].combine_chunks())
@@ -337,7 +346,7 @@ def _labelled(
     told = told.take(order)
     cuts = np.cumsum(np.bincount(of_part, minlength=len(parts)))
     starts = np.append(0, cuts[:-1])
-    _row_group_each([told.slice(a, b - a) for a, b in zip(starts, cuts, strict=True)], heard)
+    write_plan([told.slice(a, b - a) for a, b in zip(starts, cuts, strict=True)], heard)
     finished = {
         number: (str(labels), str(goals))
         for number, (labels, goals) in enumerate(files)
@@ -345,18 +354,10 @@ def _labelled(
     }
     work = partial(label_part, str(store.path), snapshot.version, model.id, str(plan), str(heard))
     shared = [plan, heard, *(p for p in tree(store.label_models / model.id) if p.is_file())]
-    for pair in in_order(
-        engine, range(len(parts)), finished, work, lambda n: (n, *map(str, files[n])), shared
+    for labels, goals in in_order(
+        kept.engine, range(len(parts)), finished, work, lambda n: (n, *map(str, files[n])), shared
     ):
-        with pq.ParquetFile(pair[0]) as labels, pq.ParquetFile(pair[1]) as goals:
-            yield Labelled(labels.read(), goals.read())
-
-
-def _row_group_each(parts: Sequence[pa.Table], path: Path) -> None:
-    """Write a Parquet file with a row group for each table, in which a worker reads its own."""
-    with pq.ParquetWriter(path, parts[0].schema, compression="zstd") as writer:
-        for part in parts:
-            writer.write_table(part, row_group_size=max(part.num_rows, 1))
+        yield Labelled(read_part(labels), read_part(goals))
 
 
 def label_part(

@@ -23,6 +23,7 @@ from data import cluster as engines
 from data.errors import ClusterError, UsageError
 from data.parallel import local
 from data.software import fingerprint
+from data.store.part_files import Parts
 from data.store.store import Store
 from data.store.turn_deletion import delete
 from labels.feedback import sessions
@@ -66,6 +67,12 @@ def two_nodes() -> Iterator[Cluster]:
         nodes.node()
         nodes.node()
         yield nodes
+
+
+def two_copies(store: Store, folder: Path) -> tuple[Store, Store]:
+    """Copies of a store, free to be changed."""
+    one, two = (Store.open(shutil.copytree(store.path, folder / str(n))) for n in range(2))
+    return one, two
 
 
 def content(store: Store, table: str = "predictions", without: str = "") -> dict[str, bytes]:
@@ -284,10 +291,7 @@ def test_mining_and_labelling_on_a_cluster_find_the_same(
         (("rewrites", "mine"), rewritten_store, {"rewrites": "EXCLUDE (mined_at)"}),
         (("labels", "generate"), labelling_store, {"generated_labels": "", "goals": ""}),
     ):
-        here, there = (
-            Store.open(shutil.copytree(source.path, tmp_path / f"{command[1]}{n}"))
-            for n in range(2)
-        )
+        here, there = two_copies(source, tmp_path / command[1])
         cli = [sys.executable, "-m", "cli", *command]
         for store, more in ((here, ()), (there, ("--ray", "auto"))):
             done = two_nodes.run(*cli, "--store", str(store.path), *more)
@@ -303,7 +307,7 @@ def test_sessions_are_read_by_processes_as_by_one(
     monkeypatch.setattr(sessions, "BATCH", 20)
     with rewritten_store.snapshot() as snapshot:
         expected = list(sessions.friction(snapshot))
-        found = list(friction_by(local(2), tmp_path, rewritten_store, snapshot))
+        found = list(friction_by(Parts(local(2), tmp_path), rewritten_store, snapshot))
     assert len(found) > 2
     assert all(one.equals(other) for one, other in zip(found, expected, strict=True))
 
@@ -315,7 +319,7 @@ def test_a_reading_of_sessions_goes_on_where_it_was(
     store = rewritten_store
     with store.snapshot() as snapshot:
         expected = list(sessions.friction(snapshot))
-        first = friction_by(local(1), tmp_path, store, snapshot)
+        first = friction_by(Parts(local(1), tmp_path), store, snapshot)
         for _ in range(4):
             next(first)
         finished = sorted(tmp_path.glob("sessions-*"))
@@ -326,7 +330,7 @@ def test_a_reading_of_sessions_goes_on_where_it_was(
         middle = len(content) // 3
         finished[2].write_bytes(content[:middle] + bytes(50) + content[middle + 50 :])
         times = {path: path.stat().st_mtime_ns for path in finished}
-        found = list(friction_by(local(1), tmp_path, store, snapshot))
+        found = list(friction_by(Parts(local(1), tmp_path), store, snapshot))
         again = [path for path, at in times.items() if path.stat().st_mtime_ns != at]
         assert again == finished[1:3]
         assert all(one.equals(other) for one, other in zip(found, expected, strict=True))
@@ -342,7 +346,7 @@ def test_sessions_of_other_turns_are_read_anew(
         store.unfinished("sessions") as folder,
         store.snapshot() as snapshot,
     ):
-        first = friction_by(local(1), folder, store, snapshot)
+        first = friction_by(Parts(local(1), folder), store, snapshot)
         turn = next(first)["turn_id"][0].as_py()
         assert len(kept(store, "sessions-*")) == 1
         # By another process, while this one holds the folder.
@@ -355,7 +359,7 @@ def test_sessions_of_other_turns_are_read_anew(
         expected = list(sessions.friction(snapshot))
         (other := tmp_path / "other").mkdir()
         (other / "sessions-of-other-turns.parquet").touch()
-        found = list(friction_by(local(1), other, store, snapshot))
+        found = list(friction_by(Parts(local(1), other), store, snapshot))
         assert all(one.equals(more) for one, more in zip(found, expected, strict=True))
     assert not (other / "sessions-of-other-turns.parquet").exists()
 
@@ -365,9 +369,7 @@ def test_a_labelling_goes_on_where_it_was(
     labelling_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(labelling, "BATCH", 100)
-    one, two = (
-        Store.open(shutil.copytree(labelling_store.path, tmp_path / str(n))) for n in range(2)
-    )
+    one, two = two_copies(labelling_store, tmp_path)
     labelling.generate_store(one)
     head = two.head()
     with pytest.raises(KeyboardInterrupt):
@@ -401,9 +403,7 @@ def test_turns_are_labelled_by_processes_as_by_one(
     labelling_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(labelling, "BATCH", 150)
-    one, two = (
-        Store.open(shutil.copytree(labelling_store.path, tmp_path / str(n))) for n in range(2)
-    )
+    one, two = two_copies(labelling_store, tmp_path)
     assert labelling.generate_store(one).turns > 450
     labelling.generate_store(two, engine=local(2))
     for table in ("generated_labels", "goals", "feedback"):
